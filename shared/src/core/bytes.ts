@@ -2,19 +2,21 @@
  * Little-endian numbers in byte arrays, text, hexadecimal. u64 values that count something (offsets, times) are
  * JavaScript numbers and never exceed `Number.MAX_SAFE_INTEGER`; identities (nonces, producer ids) are bigints.
  */
-import { PyralogError } from './errors.ts';
+import { assert, PyralogError } from './errors.ts';
 
 const TWO_TO_32 = 0x1_0000_0000;
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-const strictDecoder = new TextDecoder('utf-8', { fatal: true });
+// A byte order mark is a character like any other: what was written is what is read.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Writes a non-negative safe integer as u64 at `position`. */
+/** Writes a non-negative safe integer as u64 at `position`. @throws AssertionError when `value` is anything else. */
 export function writeU64(view: DataView, position: number, value: number): void {
+  assert(Number.isSafeInteger(value) && value >= 0, 'number is not a non-negative safe integer');
   view.setUint32(position, value % TWO_TO_32, true);
   view.setUint32(position + 4, Math.floor(value / TWO_TO_32), true);
 }

@@ -8,8 +8,9 @@
  * member is the batch's *designated reader*. Few distinct copysets mean few combinations of nodes whose simultaneous
  * loss destroys data; the scatter width says over how many others a node's repair is spread.
  *
- * Zones: the members of a copyset lie in distinct zones as long as the nodeset has enough of them. That goes before
- * exact balance when zones differ in size. A node without a zone is a zone of its own.
+ * With zones it is the zones that are permuted, and each gives its nodes in turn. The members of a copyset are spread over
+ * as many zones, and as evenly, as the nodeset allows; next comes that zones bear load in proportion to their nodes, and
+ * the nodes of a zone alike. A node without a zone is a zone of its own: then all this comes down to the cyclic walk.
  */
 import { assert } from './errors.ts';
 import { hashPlacement, hashWords } from './hash.ts';
@@ -19,7 +20,10 @@ export const STRATEGIES = ['per-record', 'per-partition'] as const;
 /** `per-record`: a copyset per batch. `per-partition`: one copyset for the whole fragment. */
 export type Strategy = (typeof STRATEGIES)[number];
 
-/** A member of a nodeset: a place that a storage node fills. */
+/**
+ * A member of a nodeset: a place that a storage node fills. Placement depends on the zone and not on the node, so that
+ * another node can fill the place; the zone stays what it was when the fragment was opened.
+ */
 export interface Slot {
   readonly nodeId: StorageNodeId;
   readonly zone?: string | undefined;
@@ -72,7 +76,11 @@ export class CopysetTable {
   }
 
   /** The node that serves the batch to readers who exclude `excluded`; `undefined` when they exclude every copy. */
-  designatedReader(partitionId: PartitionId, baseOffset: Offset, excluded: ReadonlySet<string>): StorageNodeId | undefined {
+  designatedReader(
+    partitionId: PartitionId,
+    baseOffset: Offset,
+    excluded: ReadonlySet<string>,
+  ): StorageNodeId | undefined {
     for (const slot of this.copyset(partitionId, baseOffset)) {
       const nodeId = this.nodeId(slot);
       if (!excluded.has(nodeId)) return nodeId;
@@ -84,90 +92,96 @@ export class CopysetTable {
 function buildRows(placement: Placement): Copyset[] {
   const { replicationFactor, scatterWidth, slots, seed } = placement;
   const permutations = replicationFactor === 1 ? 1 : Math.max(1, Math.ceil(scatterWidth / (replicationFactor - 1)));
-  const zones = slots.map((slot, index) => slot.zone ?? `slot ${index}`);
-  const uses = slots.map(() => 0);
+  const groups = slots.length / greatestCommonDivisor(slots.length, replicationFactor);
+  const zones = zonesOf(slots);
   const rows: Copyset[] = [];
   for (let permutation = 0; permutation < permutations; permutation++) {
-    const order = alternateZones(shuffle(slots.length, seed, permutation), zones, replicationFactor);
-    for (const group of cut(order, zones, replicationFactor, uses)) {
+    const order = [...zones];
+    shuffle(order, (index) => hashWords(seed, permutation, index));
+    for (let group = 0; group < groups; group++) {
+      const members = nextGroup(order, replicationFactor, seed);
       for (let rotation = 0; rotation < replicationFactor; rotation++) {
-        rows.push([...group.slice(rotation), ...group.slice(0, rotation)]);
+        rows.push([...members.slice(rotation), ...members.slice(0, rotation)]);
       }
     }
   }
   return rows;
 }
 
-/** Fisher-Yates over [0, length) with the word `hashWords(seed, permutation, index)` as its randomness. */
-function shuffle(length: number, seed: number, permutation: number): number[] {
-  const order = Array.from({ length }, (_, index) => index);
-  for (let index = length - 1; index > 0; index--) {
-    const other = Math.floor((hashWords(seed, permutation, index) * (index + 1)) / 0x1_0000_0000);
-    [order[index], order[other]] = [order[other] as number, order[index] as number];
-  }
-  return order;
+interface Zone {
+  readonly number: number;
+  /** Its slots, shuffled anew every round; `[0, next)` were taken in this round. */
+  readonly slots: number[];
+  next: number;
+  round: number;
+  /** Times one of its slots was taken, in all rounds. */
+  uses: number;
+  /** Slots of the group that is being put together. */
+  inGroup: number;
 }
 
-/** Reorders so that neighbours are of distinct zones: at each place, the fullest zone not used in the last RF-1 places. */
-function alternateZones(order: readonly number[], zones: readonly string[], replicationFactor: number): number[] {
-  const waiting = new Map<string, number[]>();
-  for (const slot of order) {
-    const zone = zones[slot] as string;
-    const queue = waiting.get(zone);
-    if (queue === undefined) waiting.set(zone, [slot]);
-    else queue.push(slot);
-  }
-  if (waiting.size === order.length) return [...order];
-  const result: number[] = [];
-  const recent: string[] = [];
-  while (result.length < order.length) {
-    let best: [string, number[]] | undefined;
-    for (const entry of waiting) {
-      if (entry[1].length === 0 || recent.includes(entry[0])) continue;
-      if (best === undefined || entry[1].length > best[1].length) best = entry;
+/** The zones, numbered in slot order. */
+function zonesOf(slots: readonly Slot[]): Zone[] {
+  const named = new Map<string, Zone>();
+  const zones: Zone[] = [];
+  for (const [slot, { zone: name }] of slots.entries()) {
+    const known = name === undefined ? undefined : named.get(name);
+    if (known !== undefined) {
+      known.slots.push(slot);
+      continue;
     }
-    best ??= [...waiting].filter(([, queue]) => queue.length > 0).sort((a, b) => b[1].length - a[1].length)[0];
-    assert(best !== undefined, 'zones ran out of nodes');
-    result.push(best[1].shift() as number);
-    recent.push(best[0]);
-    if (recent.length >= Math.min(replicationFactor, waiting.size)) recent.shift();
+    const zone: Zone = { number: zones.length, slots: [slot], next: 0, round: 0, uses: 0, inGroup: 0 };
+    zones.push(zone);
+    if (name !== undefined) named.set(name, zone);
   }
-  return result;
+  return zones;
 }
 
-/** Groups of RF along the cyclic order until the walk closes; a second member of a zone yields to the least used other. */
-function cut(order: readonly number[], zones: readonly string[], replicationFactor: number, uses: number[]): number[][] {
-  const groups: number[][] = [];
-  const count = order.length / greatestCommonDivisor(order.length, replicationFactor);
-  const zoneCount = new Set(zones).size;
-  for (let index = 0; index < count; index++) {
-    const group: number[] = [];
-    for (let member = 0; member < replicationFactor; member++) {
-      const planned = order[(index * replicationFactor + member) % order.length] as number;
-      group.push(planned);
+/** The next RF slots: each from the zone that has fewest in the group so far and, of those, has been used least. */
+function nextGroup(zones: readonly Zone[], replicationFactor: number, seed: number): number[] {
+  for (const zone of zones) zone.inGroup = 0;
+  const group: number[] = [];
+  while (group.length < replicationFactor) {
+    let best: Zone | undefined;
+    for (const zone of zones) {
+      if (zone.inGroup < zone.slots.length && (best === undefined || goesBefore(zone, best))) best = zone;
     }
-    const spread = Math.min(replicationFactor, zoneCount);
-    if (new Set(group.map((slot) => zones[slot])).size < spread) respread(group, order, zones, uses, spread);
-    for (const slot of group) uses[slot] = (uses[slot] as number) + 1;
-    groups.push(group);
+    assert(best !== undefined, 'nodeset has fewer nodes than the replication factor');
+    group.push(takeSlot(best, group, seed));
   }
-  return groups;
+  return group;
 }
 
-/** Replaces members whose zone the group already has by the least used node of a zone it lacks, until `spread` zones. */
-function respread(group: number[], order: readonly number[], zones: readonly string[], uses: readonly number[], spread: number): void {
-  for (let member = 1; member < group.length; member++) {
-    const present = new Set(group.map((slot) => zones[slot]));
-    if (present.size >= spread) return;
-    const repeated = group.some((slot, other) => other < member && zones[slot] === zones[group[member] as number]);
-    if (!repeated) continue;
-    let best: number | undefined;
-    for (const slot of order) {
-      if (present.has(zones[slot])) continue;
-      if (best === undefined || (uses[slot] as number) < (uses[best] as number)) best = slot;
-    }
-    if (best !== undefined) group[member] = best;
+/** Whether a slot is taken from `a` although `b` comes first: uses per slot are compared without a division. */
+function goesBefore(a: Zone, b: Zone): boolean {
+  if (a.inGroup !== b.inGroup) return a.inGroup < b.inGroup;
+  return a.uses * b.slots.length < b.uses * a.slots.length;
+}
+
+/** Takes the zone's next slot that is not in the group. */
+function takeSlot(zone: Zone, group: readonly number[], seed: number): number {
+  const { number, slots } = zone;
+  if (zone.next === 0) shuffle(slots, (index) => hashWords(seed, number, zone.round, index));
+  const found = slots.findIndex((slot, index) => index >= zone.next && !group.includes(slot));
+  assert(found >= 0, 'zone has no slot that is not in the group');
+  swap(slots, zone.next, found);
+  const slot = slots[zone.next] as number;
+  zone.next = (zone.next + 1) % slots.length;
+  if (zone.next === 0) zone.round++;
+  zone.uses++;
+  zone.inGroup++;
+  return slot;
+}
+
+/** Fisher-Yates, from the last item down, with the u32 `word(index)` as its randomness. */
+function shuffle<T>(items: T[], word: (index: number) => number): void {
+  for (let index = items.length - 1; index > 0; index--) {
+    swap(items, index, Math.floor((word(index) * (index + 1)) / 0x1_0000_0000));
   }
+}
+
+function swap<T>(items: T[], a: number, b: number): void {
+  [items[a], items[b]] = [items[b] as T, items[a] as T];
 }
 
 function greatestCommonDivisor(a: number, b: number): number {

@@ -22,9 +22,9 @@ export const FRAME_VERSION = 1;
 export const FRAME_KINDS = {
   /** Records. */
   batch: 1,
-  /** In a segment: everything before this position was synced when this was written. */
+  /** In a segment: everything before this position was synced when this was written. A header only. */
   commit: 2,
-  /** In a segment: the node refuses epochs below this one. */
+  /** In a segment: the node refuses epochs below this one. A header only. */
   seal: 3,
 } as const;
 export type FrameKind = keyof typeof FRAME_KINDS;
@@ -108,7 +108,12 @@ function corrupt(message: string, fields: Record<string, number> = {}): PyralogE
  * Writes the client's part of the header into the first 96 bytes of `frame`, whose rest is the body, and the body
  * checksum. The stamped part stays zero until `stampFrame`.
  */
-export function writeClientHeader(frame: Uint8Array, header: ClientHeader, crc32: Crc32, kind: FrameKind = 'batch'): void {
+export function writeClientHeader(
+  frame: Uint8Array,
+  header: ClientHeader,
+  crc32: Crc32,
+  kind: FrameKind = 'batch',
+): void {
   assert(frame.byteLength >= FRAME_HEADER_BYTES, 'frame is shorter than its header');
   const view = viewOf(frame);
   frame.fill(0, 0, FRAME_HEADER_BYTES);
@@ -173,6 +178,13 @@ export function readFrameHeader(bytes: Uint8Array, position = 0): FrameHeader {
   if (codec === 'none' && bodyBytes !== frameLength - FRAME_HEADER_BYTES) {
     throw corrupt('body length does not match the frame', { bodyBytes, frameLength });
   }
+  if (kind !== 'batch' && (recordCount !== 0 || frameLength !== FRAME_HEADER_BYTES)) {
+    throw corrupt('frame without records has a body', { recordCount, frameLength });
+  }
+  const baseOffset = readU64(view, AT.baseOffset);
+  if (baseOffset + recordCount > Number.MAX_SAFE_INTEGER) {
+    throw corrupt('offset is out of range', { baseOffset, recordCount });
+  }
   return {
     kind,
     codec,
@@ -182,7 +194,7 @@ export function readFrameHeader(bytes: Uint8Array, position = 0): FrameHeader {
     partitionId: view.getUint32(AT.partitionId, true) as PartitionId,
     epoch: view.getUint32(AT.epoch, true) as Epoch,
     nonce: view.getBigUint64(AT.nonce, true) as Nonce,
-    baseOffset: readU64(view, AT.baseOffset) as Offset,
+    baseOffset: baseOffset as Offset,
     appendTimeMs: readU64(view, AT.appendTimeMs),
     releasedOffset: readU64(view, AT.releasedOffset) as Offset,
     durability: (stampFlags & STAMP_MEMORY_DURABILITY) === 0 ? 'fsync' : 'memory',
@@ -194,13 +206,18 @@ export function readFrameHeader(bytes: Uint8Array, position = 0): FrameHeader {
 }
 
 /**
- * Checks a client's frame that fills `bytes`: the header's structure and the body checksum.
+ * Checks a client's frame that fills `bytes`: that it is a batch, the header's structure and the body checksum. A client
+ * that could send a seal would fence a partition it has no right to.
  * @throws PyralogError `corrupt`.
  */
 export function checkClientFrame(bytes: Uint8Array, crc32: Crc32): FrameHeader {
   const header = readFrameHeader(bytes);
+  if (header.kind !== 'batch') throw corrupt('frame is not a batch');
   if (header.frameLength !== bytes.byteLength) {
-    throw corrupt('frame length does not match the message', { frameLength: header.frameLength, length: bytes.byteLength });
+    throw corrupt('frame length does not match the message', {
+      frameLength: header.frameLength,
+      length: bytes.byteLength,
+    });
   }
   checkBody(bytes, 0, header, crc32);
   return header;

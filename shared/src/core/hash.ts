@@ -12,7 +12,11 @@ export function murmur2(bytes: Uint8Array): number {
   let hash = 0x9747b28c ^ length;
   const whole = length & ~3;
   for (let index = 0; index < whole; index += 4) {
-    let word = byte(bytes, index) | (byte(bytes, index + 1) << 8) | (byte(bytes, index + 2) << 16) | (byte(bytes, index + 3) << 24);
+    let word =
+      byte(bytes, index) |
+      (byte(bytes, index + 1) << 8) |
+      (byte(bytes, index + 2) << 16) |
+      (byte(bytes, index + 3) << 24);
     word = Math.imul(word, multiplier);
     word ^= word >>> 24;
     word = Math.imul(word, multiplier);
@@ -67,7 +71,11 @@ export function hashPlacement(seed: number, partitionId: number, offset: number)
  * Ranks `candidates` for `subject`, best first, by rendezvous hashing (highest random weight; Thaler and Ravishankar,
  * 1996): whoever leaves or joins moves only its own share.
  */
-export function rendezvousRank<T extends string>(subject: number, candidates: Iterable<T>, hashOf: (id: T) => number): T[] {
+export function rendezvousRank<T extends string>(
+  subject: number,
+  candidates: Iterable<T>,
+  hashOf: (id: T) => number,
+): T[] {
   return [...candidates]
     .map((id) => ({ id, weight: hashWords(hashOf(id), subject) }))
     .sort((a, b) => b.weight - a.weight || (a.id < b.id ? -1 : 1))

@@ -36,8 +36,11 @@ export const LIMITS = {
   partitionWindowBatchesMax: 16_384,
   /** Batches of all partitions that a sequencer holds, unreleased or not yet on all RF nodes. */
   sequencerWindowBytesMax: 256 * MIB,
-  /** Producers whose sequences a partition remembers; the least recently seen is forgotten first. */
-  partitionProducersMax: 10_000,
+  /**
+   * Producers whose sequences a partition remembers, in memory and in its record (~0.5 KB each of a KV value): the least
+   * recently seen is forgotten first.
+   */
+  partitionProducersMax: 1_000,
   /** Batches per producer whose outcome a retry can still ask for (Kafka's value). */
   producerBatchesRemembered: 5,
   /** Bytes of a batch kept after release for a node that does not answer, over all partitions, before it is given up on. */
@@ -51,6 +54,14 @@ export const LIMITS = {
   storeQueueBytesMax: 256 * MIB,
   /** Recently stored batches in a storage node's memory. */
   recentBytesMax: 64 * MIB,
+  /** Batches of one transaction of the index: about 5 ms of work. */
+  indexTransactionBatches: 4_096,
+  /** Batches stored and not yet in the index, about 150 B each. Beyond it commits wait for the index. */
+  indexPendingBatchesMax: 65_536,
+  /** Segment files that a storage node holds open. */
+  openSegmentsMax: 256,
+  /** Reads of segment files at once: of the four threads that do I/O, commits keep two. */
+  diskReadsInFlightMax: 2,
   /** Bytes of one message of a read's stream. */
   readMessageBytesMax: 256 * KIB,
   /** Credit of one read request. */

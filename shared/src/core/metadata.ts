@@ -5,8 +5,8 @@
  * `p.<partitionId>`, one partition record each, in shard `partitionId mod shards`.
  */
 import { z } from 'zod';
-import { STRATEGIES } from './copyset.ts';
 import { hex64, text, utf8 } from './bytes.ts';
+import { STRATEGIES } from './copyset.ts';
 import { PyralogError } from './errors.ts';
 import {
   type Epoch,
@@ -29,14 +29,26 @@ const whole = (maximum: number) => z.number().int().min(0).max(maximum);
 export const partitionIdSchema = whole(U32_MAX).transform((value) => value as PartitionId);
 export const epochSchema = whole(U32_MAX).transform((value) => value as Epoch);
 export const offsetSchema = whole(Number.MAX_SAFE_INTEGER).transform((value) => value as Offset);
-export const sequencerIdSchema = z.string().refine(isProcessId).transform((value) => value as SequencerId);
-export const storageNodeIdSchema = z.string().refine(isProcessId).transform((value) => value as StorageNodeId);
-export const incarnationSchema = z.string().regex(/^[0-9a-f]{16}$/).transform((value) => value as Incarnation);
+export const sequencerIdSchema = z
+  .string()
+  .refine(isProcessId)
+  .transform((value) => value as SequencerId);
+export const storageNodeIdSchema = z
+  .string()
+  .refine(isProcessId)
+  .transform((value) => value as StorageNodeId);
+export const incarnationSchema = z
+  .string()
+  .regex(/^[0-9a-f]{16}$/)
+  .transform((value) => value as Incarnation);
 export const namespaceSchema = z.string().refine(isNamespace);
 export const logNameSchema = z.string().refine(isLogName);
 export const zoneSchema = z.string().min(1).max(63);
 /** A nonce as 16 hexadecimal digits. */
-export const nonceSchema = z.string().regex(/^[0-9a-f]{16}$/).transform((value) => BigInt(`0x${value}`) as Nonce);
+export const nonceSchema = z
+  .string()
+  .regex(/^[0-9a-f]{16}$/)
+  .transform((value) => BigInt(`0x${value}`) as Nonce);
 
 const replicationShape = {
   replicationFactor: z.number().int().min(1).max(LIMITS.replicationFactorMax),
@@ -84,30 +96,96 @@ export const slotSchema = z.object({
   zone: zoneSchema.optional(),
 });
 
-export const fragmentSchema = z.object({
-  epoch: epochSchema,
-  nonce: nonceSchema,
-  sequencerId: sequencerIdSchema,
-  start: offsetSchema,
-  /** First offset after the fragment; absent while it is open. */
-  end: offsetSchema.optional(),
-  slots: z.array(slotSchema).min(1).max(LIMITS.nodesetNodesMax),
-  ...replicationShape,
-});
+export const fragmentSchema = z
+  .object({
+    epoch: epochSchema,
+    nonce: nonceSchema,
+    sequencerId: sequencerIdSchema,
+    start: offsetSchema,
+    /** First offset after the fragment; absent while it is open. */
+    end: offsetSchema.optional(),
+    slots: z.array(slotSchema).min(1).max(LIMITS.nodesetNodesMax),
+    ...replicationShape,
+  })
+  .superRefine((fragment, context) => {
+    const { replicationFactor, writeQuorum, slots } = fragment;
+    if (writeQuorum > replicationFactor || replicationFactor > slots.length) {
+      context.addIssue({ code: 'custom', path: ['replicationFactor'], message: 'not W <= RF <= slots' });
+    }
+    if (new Set(slots.map((slot) => slot.nodeId)).size !== slots.length) {
+      context.addIssue({ code: 'custom', path: ['slots'], message: 'a node fills two slots' });
+    }
+  });
 /** One epoch's entry in a partition's metadata. A `Placement`. */
 export type Fragment = z.infer<typeof fragmentSchema>;
 
-export const partitionRecordSchema = z.object({
-  partitionId: partitionIdSchema,
-  /** Highest epoch ever opened; an empty fragment is dropped when it closes, its epoch is not reused. */
-  lastEpoch: epochSchema,
-  fragments: z.array(fragmentSchema).max(LIMITS.fragmentsMax),
-  /** Everything before it is deleted. */
-  trimPoint: offsetSchema,
-  /** Everything before it is safe in object storage. */
-  tieredOffset: offsetSchema,
+/** A sequencer's intent to open `epoch`: the ballot of its seals, and the nonce that the epoch will have. */
+export const claimSchema = z.object({ epoch: epochSchema, sequencerId: sequencerIdSchema, nonce: nonceSchema });
+export type Claim = z.infer<typeof claimSchema>;
+
+/** What an idempotent producer had appended when the record was written. */
+export const producerSnapshotSchema = z.object({
+  producerId: nonceSchema.transform((value) => value as bigint),
+  epoch: whole(0xffff),
+  nextSequence: whole(U32_MAX),
+  /** Its last batches, oldest first. */
+  batches: z
+    .array(
+      z.object({
+        baseSequence: whole(U32_MAX),
+        recordCount: whole(LIMITS.batchRecordsMax),
+        epoch: epochSchema,
+        baseOffset: offsetSchema,
+        appendTimeMs: whole(Number.MAX_SAFE_INTEGER),
+      }),
+    )
+    .max(LIMITS.producerBatchesRemembered),
 });
-/** A partition's metadata: at most the last fragment is open. */
+export type ProducerSnapshot = z.infer<typeof producerSnapshotSchema>;
+
+export const partitionRecordSchema = z
+  .object({
+    partitionId: partitionIdSchema,
+    /** Highest epoch ever opened; an empty fragment is dropped when it closes, its epoch is not reused. */
+    lastEpoch: epochSchema,
+    fragments: z.array(fragmentSchema).max(LIMITS.fragmentsMax),
+    /** Everything before it is deleted. */
+    trimPoint: offsetSchema,
+    /** Everything before it is safe in object storage. */
+    tieredOffset: offsetSchema,
+    /** Append time of the last batch when the last fragment was closed: append times never go back. */
+    lastAppendTimeMs: whole(Number.MAX_SAFE_INTEGER),
+    /** Who is taking over, under which epoch: the ballot of its seals. Gone when the epoch opens. */
+    claim: claimSchema.optional(),
+    /** To whom the last owner handed the partition when it closed its epoch: that one opens the next without sealing. */
+    successor: sequencerIdSchema.optional(),
+    /** The sequencer that shall own the partition while it lives, whatever the ranking says. */
+    pinned: sequencerIdSchema.optional(),
+    /** Why nobody may open an epoch of the partition: its metadata and its storage nodes contradict each other. */
+    halted: z.string().max(1_000).optional(),
+    /** What was known of the partition's producers at `producersAt`; headers of later batches tell the rest. */
+    producersAt: offsetSchema,
+    producers: z.array(producerSnapshotSchema).max(2 * LIMITS.partitionProducersMax),
+  })
+  .superRefine(({ fragments, lastEpoch }, context) => {
+    for (const [index, fragment] of fragments.entries()) {
+      const previous = fragments[index - 1];
+      if (fragment.end !== undefined && fragment.end < fragment.start) {
+        context.addIssue({ code: 'custom', path: ['fragments', index], message: 'fragment ends before it starts' });
+      }
+      if (previous !== undefined && (previous.end !== fragment.start || previous.epoch >= fragment.epoch)) {
+        context.addIssue({
+          code: 'custom',
+          path: ['fragments', index],
+          message: 'fragment does not follow the one before',
+        });
+      }
+      if (fragment.epoch > lastEpoch) {
+        context.addIssue({ code: 'custom', path: ['lastEpoch'], message: 'a fragment is of a later epoch' });
+      }
+    }
+  });
+/** A partition's metadata: fragments follow one another without a gap, epochs ascend, at most the last one is open. */
 export type PartitionRecord = z.infer<typeof partitionRecordSchema>;
 
 export const CLUSTER_KEYS = {
@@ -187,5 +265,7 @@ export function closedEnd(record: PartitionRecord): Offset {
 
 /** The fragment that holds `offset`: the open one holds everything from its start. */
 export function fragmentAt(fragments: readonly Fragment[], offset: Offset): Fragment | undefined {
-  return fragments.find((fragment) => offset >= fragment.start && (fragment.end === undefined || offset < fragment.end));
+  return fragments.find(
+    (fragment) => offset >= fragment.start && (fragment.end === undefined || offset < fragment.end),
+  );
 }

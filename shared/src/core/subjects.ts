@@ -46,6 +46,19 @@ export class Subjects {
     return `${this.prefix}resend.${nodeId}`;
   }
 
+  /** Sequencer that takes over to a storage node: a seal request. Reply: `SealReply`. */
+  seal(nodeId: StorageNodeId): string {
+    return `${this.prefix}seal.${nodeId}`;
+  }
+  /** Sequencer that takes over to a storage node that has a batch: a fetch request. Reply: the frame. */
+  fetch(nodeId: StorageNodeId): string {
+    return `${this.prefix}fetch.${nodeId}`;
+  }
+  /** Sequencer that takes over to a storage node that lacks a batch: `WriteBack`. Reply: `StoreAcks`. */
+  writeBack(nodeId: StorageNodeId): string {
+    return `${this.prefix}write-back.${nodeId}`;
+  }
+
   /** Storage nodes to the owner: `StoreAcks`. Also the reply subject of every store. */
   acks(sequencerId: SequencerId): string {
     return `${this.prefix}ack.${sequencerId}`;
@@ -79,6 +92,11 @@ export class Subjects {
     return `${this.prefix}cluster`;
   }
 
+  /** Operator to one sequencer: drain, resume. */
+  operate(sequencerId: SequencerId): string {
+    return `${this.prefix}operate.${sequencerId}`;
+  }
+
   /** Client to the owner: `PartitionStatusRequest`. */
   partitions(namespace: string, sequencerId: SequencerId): string {
     return `${this.prefix}partitions.${namespace}.${sequencerId}`;
@@ -95,6 +113,10 @@ export class Subjects {
   /** Every process to whom it concerns: `Heartbeat`. */
   heartbeat(role: 'sequencer' | 'storage-node', id: string): string {
     return `${this.prefix}heartbeat.${role}.${id}`;
+  }
+  /** Answered by nobody when the process is gone: NATS says so at once. */
+  probe(role: 'sequencer' | 'storage-node', id: string): string {
+    return `${this.prefix}probe.${role}.${id}`;
   }
   get heartbeats(): string {
     return `${this.prefix}heartbeat.>`;

@@ -14,8 +14,8 @@ export const heartbeatSchema = z.discriminatedUnion('role', [
     state: z.enum(['serving', 'draining']),
     startedAtMs: count,
     partitions: count,
-    /** Partitions ranked to this sequencer whose epoch was left open by a dead owner. */
-    recoveryNeeded: count,
+    /** Partitions that it is taking over from a dead owner. */
+    recovering: count,
     appendedRecords: count,
     appendedBytes: count,
     windowBytes: count,

@@ -11,7 +11,14 @@ import { z } from 'zod';
 import { concatBytes, viewOf } from '../bytes.ts';
 import { PyralogError } from '../errors.ts';
 import { LIMITS } from '../limits.ts';
-import { epochSchema, fragmentSchema, offsetSchema, partitionIdSchema, slotSchema, storageNodeIdSchema } from '../metadata.ts';
+import {
+  epochSchema,
+  fragmentSchema,
+  offsetSchema,
+  partitionIdSchema,
+  slotSchema,
+  storageNodeIdSchema,
+} from '../metadata.ts';
 
 const { strategy, seed, scatterWidth, replicationFactor } = fragmentSchema.shape;
 
@@ -26,7 +33,10 @@ export const readRequestSchema = z
       seed,
       scatterWidth,
       replicationFactor,
-      slots: z.array(slotSchema.pick({ nodeId: true, zone: true })).min(1).max(LIMITS.nodesetNodesMax),
+      slots: z
+        .array(slotSchema.pick({ nodeId: true, zone: true }))
+        .min(1)
+        .max(LIMITS.nodesetNodesMax),
     }),
     /** Nodes that the reader does not ask: the next member of the copyset is the designated reader then. */
     exclude: z.array(storageNodeIdSchema).max(LIMITS.nodesetNodesMax),
@@ -53,7 +63,11 @@ export type ReadMessage =
 
 export const READ_MESSAGE_PREFIX_BYTES = 8;
 
-export function encodeReadMessage(kind: ReadMessage['kind'], sequence: number, parts: readonly Uint8Array[]): Uint8Array {
+export function encodeReadMessage(
+  kind: ReadMessage['kind'],
+  sequence: number,
+  parts: readonly Uint8Array[],
+): Uint8Array {
   const prefix = new Uint8Array(READ_MESSAGE_PREFIX_BYTES);
   prefix[0] = kind === 'frames' ? 0 : 1;
   viewOf(prefix).setUint32(4, sequence, true);

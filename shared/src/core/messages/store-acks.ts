@@ -1,12 +1,20 @@
 /**
  * A storage node's answers to one sequencer, gathered over one commit.
  *
- * `u8 version = 1 | u8 id length | u16 zero | u32 count | id | count entries`, each entry 32 bytes:
+ * `u8 version = 1 | u8 id length | u16 zero | u32 count | u64 incarnation | id | count entries`, each entry 32 bytes:
  * `u32 partitionId | u32 epoch | u64 nonce | u64 baseOffset | u32 verdict | u32 sealedEpoch`, little-endian.
  */
-import { readU64, text, utf8, viewOf, writeU64 } from '../bytes.ts';
-import { PyralogError } from '../errors.ts';
-import { type Epoch, isProcessId, type Nonce, type Offset, type PartitionId, type StorageNodeId } from '../ids.ts';
+import { hex64, readU64, text, utf8, viewOf, writeU64 } from '../bytes.ts';
+import { assert, PyralogError } from '../errors.ts';
+import {
+  type Epoch,
+  type Incarnation,
+  isProcessId,
+  type Nonce,
+  type Offset,
+  type PartitionId,
+  type StorageNodeId,
+} from '../ids.ts';
 
 export const STORE_VERDICTS = ['stored', 'fenced', 'read-only'] as const;
 /**
@@ -27,22 +35,26 @@ export interface StoreAck {
 
 export interface StoreAcks {
   readonly nodeId: StorageNodeId;
+  /** Of the node's data directory: a copy on another one than the fragment's slot names does not count. */
+  readonly incarnation: Incarnation;
   readonly acks: readonly StoreAck[];
 }
 
 const VERSION = 1;
-const PREFIX_BYTES = 8;
+const PREFIX_BYTES = 16;
 const ENTRY_BYTES = 32;
 /** Entries of one message: half a MiB, which fits NATS' default `max_payload`. */
 export const STORE_ACKS_MAX = 16_384;
 
-export function encodeStoreAcks(nodeId: StorageNodeId, acks: readonly StoreAck[]): Uint8Array {
+export function encodeStoreAcks({ nodeId, incarnation, acks }: StoreAcks): Uint8Array {
+  assert(acks.length <= STORE_ACKS_MAX, 'acknowledgements exceed one message');
   const id = utf8(nodeId);
   const bytes = new Uint8Array(PREFIX_BYTES + id.byteLength + acks.length * ENTRY_BYTES);
   const view = viewOf(bytes);
   view.setUint8(0, VERSION);
   view.setUint8(1, id.byteLength);
   view.setUint32(4, acks.length, true);
+  view.setBigUint64(8, BigInt(`0x${incarnation}`), true);
   bytes.set(id, PREFIX_BYTES);
   let position = PREFIX_BYTES + id.byteLength;
   for (const ack of acks) {
@@ -80,7 +92,8 @@ export function decodeStoreAcks(bytes: Uint8Array): StoreAcks {
       sealedEpoch: view.getUint32(position + 28, true) as Epoch,
     });
   }
-  return { nodeId: nodeId as StorageNodeId, acks };
+  const incarnation = hex64(view.getBigUint64(8, true)) as Incarnation;
+  return { nodeId: nodeId as StorageNodeId, incarnation, acks };
 }
 
 function malformed(): PyralogError {

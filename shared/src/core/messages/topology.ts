@@ -1,13 +1,23 @@
 /** What clients know of a log: who orders each partition, and where its records are. */
 import { z } from 'zod';
 import { LIMITS } from '../limits.ts';
-import { epochSchema, fragmentSchema, logSchema, nonceSchema, offsetSchema, partitionIdSchema, sequencerIdSchema } from '../metadata.ts';
+import {
+  claimSchema,
+  epochSchema,
+  fragmentSchema,
+  logSchema,
+  nonceSchema,
+  offsetSchema,
+  partitionIdSchema,
+  sequencerIdSchema,
+  storageNodeIdSchema,
+} from '../metadata.ts';
 
 /**
  * `serving`: its owner takes appends. `unowned`: nobody has opened its next epoch yet. `recovery-needed`: its owner died
- * and left its epoch open.
+ * and left its epoch open; another one is about to take it over. `halted`: its metadata contradicts its storage nodes.
  */
-export const partitionStateSchema = z.enum(['serving', 'unowned', 'recovery-needed']);
+export const partitionStateSchema = z.enum(['serving', 'unowned', 'recovery-needed', 'halted']);
 export type PartitionAvailability = z.infer<typeof partitionStateSchema>;
 
 export const partitionTopologySchema = z.object({
@@ -20,6 +30,12 @@ export const partitionTopologySchema = z.object({
   lastEpoch: epochSchema,
   trimPoint: offsetSchema,
   fragments: z.array(fragmentSchema),
+  /** The sequencer that shall own it while it lives. */
+  pinned: sequencerIdSchema.optional(),
+  /** Who is taking over, under which epoch. */
+  claim: claimSchema.optional(),
+  /** Why it is halted. */
+  halted: z.string().optional(),
 });
 export type PartitionTopology = z.infer<typeof partitionTopologySchema>;
 
@@ -34,6 +50,8 @@ export type LogTopology = z.infer<typeof logTopologySchema>;
 export const topologyHintSchema = z.object({
   partition: z.number().int().min(0),
   epoch: epochSchema,
+  /** Who has opened the epoch and takes appends; absent when the epoch was closed. */
+  sequencerId: sequencerIdSchema.optional(),
 });
 export type TopologyHint = z.infer<typeof topologyHintSchema>;
 
@@ -52,5 +70,16 @@ export const partitionStatusSchema = z.object({
   windowBytes: z.number().int().min(0),
 });
 export type PartitionStatus = z.infer<typeof partitionStatusSchema>;
-/** Partitions that the sequencer does not own are left out. */
-export const partitionStatusReplySchema = z.object({ partitions: z.array(partitionStatusSchema) });
+export const recoveryStatusSchema = z.object({
+  partitionId: partitionIdSchema,
+  phase: z.enum(['claim', 'seal', 'write-back', 'open']),
+  /** Storage nodes without which nothing can be decided. */
+  blockedBy: z.array(storageNodeIdSchema),
+  forMs: z.number().int().min(0),
+});
+export type RecoveryProgress = z.infer<typeof recoveryStatusSchema>;
+/** Partitions that the sequencer neither owns nor takes over are left out. */
+export const partitionStatusReplySchema = z.object({
+  partitions: z.array(partitionStatusSchema),
+  recovering: z.array(recoveryStatusSchema),
+});

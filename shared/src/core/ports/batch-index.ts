@@ -1,6 +1,5 @@
 /**
- * Where each batch lies. Derived from the segments and rebuilt from them when lost: a commit here need not be durable
- * until `sync`.
+ * Where each batch lies. Derived from the segments and rebuilt from them when lost.
  */
 import type { Epoch, Nonce, Offset, PartitionId } from '../ids.ts';
 
@@ -36,23 +35,35 @@ export interface Checkpoint {
 export interface IndexCommit {
   readonly batches: readonly BatchLocation[];
   readonly partitions: readonly PartitionState[];
+  /** What the segments hold before this place is in the index once this commit is. */
+  readonly checkpoint: Checkpoint;
 }
 
 export interface BatchIndex {
-  /** One transaction. */
-  commit(commit: IndexCommit): void;
-  /** Writes the checkpoint and makes it and everything committed before durable. */
-  checkpoint(checkpoint: Checkpoint): Promise<void>;
+  /**
+   * One transaction, durable when the promise resolves. Writing a batch or a partition again replaces it. One commit at
+   * a time.
+   * @throws PyralogError `read-only` when the disk is full: nothing was written, it may be tried again; `unavailable`
+   *   for any other failure.
+   */
+  commit(commit: IndexCommit): Promise<void>;
   readCheckpoint(): Checkpoint | undefined;
-  partition(partitionId: PartitionId): PartitionState | undefined;
   partitions(): Iterable<PartitionState>;
   /** The batch of `epoch` that holds `offset`. */
   find(partitionId: PartitionId, epoch: Epoch, offset: Offset): BatchLocation | undefined;
+  /** The last batch of `epoch`. */
+  last(partitionId: PartitionId, epoch: Epoch): BatchLocation | undefined;
+  /** The last batch of the highest epoch. */
+  lastOf(partitionId: PartitionId): BatchLocation | undefined;
   /** Up to `limit` batches of `epoch` that end after `from` and begin before `until`, ascending. */
   range(query: RangeQuery): BatchLocation[];
+  /** The segments that batches were ever indexed in and that were not removed since, ascending. */
+  segmentIds(): number[];
   /** Drops every batch of a segment. */
-  removeSegment(segmentId: number): void;
+  removeSegment(segmentId: number): Promise<void>;
   count(): number;
+  /** It said something that the segments disprove: it is deleted and rebuilt at the next start. */
+  distrust(): void;
   close(): Promise<void>;
 }
 

@@ -26,6 +26,10 @@ export interface SegmentDisk {
   open(segmentId: number): Promise<SegmentFile>;
   /** Removes a segment and makes that durable. */
   remove(segmentId: number): Promise<void>;
+  /** Remembers, durably, that something which was stored here is lost. */
+  noteLoss(): Promise<void>;
+  /** Whether a loss was ever noted. */
+  hasLost(): Promise<boolean>;
   /** Bytes free for more segments. */
   freeBytes(): Promise<number>;
 }

@@ -13,6 +13,11 @@ export interface Message {
 export interface SubscribeOptions {
   /** Members of a queue group share the messages. */
   readonly queue?: string;
+  /**
+   * Called when a message that this process published with a reply subject of this subscription reached nobody, with
+   * that reply subject. Without it the server's notice is dropped; it is never given to the handler.
+   */
+  readonly onNoResponders?: (replyTo: string) => void;
 }
 
 export interface RequestOptions {
