@@ -1,0 +1,3 @@
+export * from './counters.ts';
+export * from './segment-header.ts';
+export * from './storage-node.ts';
