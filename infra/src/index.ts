@@ -1,0 +1,10 @@
+export * from './cluster-process.ts';
+export * from './free-port.ts';
+export * from './local-cluster.ts';
+export * from './nats-cluster.ts';
+export * from './nats-config.ts';
+export { type FindNatsServerOptions, findNatsServer } from './nats-server/find-nats-server.ts';
+export type { NatsServerBinary } from './nats-server/source.ts';
+export * from './nats-server-process.ts';
+export * from './proc-io.ts';
+export { type ServiceProcessOptions, serviceProcess } from './service-process.ts';
