@@ -1,0 +1,6 @@
+/** What one reader read. */
+export interface CatchUpResult {
+  readonly seconds: number;
+  readonly records: number;
+  readonly valueBytes: number;
+}
